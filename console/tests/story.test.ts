@@ -233,6 +233,19 @@ test("a fault that comes again is told once, with its number", () => {
   ]);
 });
 
+test("a network that is lost again and again is one finding, behind the providers' faults", () => {
+  const lost = (ms: number | null) =>
+    entry({ kind: "fault", title: `lost ${ms}`, level: "warning", detail: { provider: "network", kind: "lost", ms } });
+  const voice = entry({ kind: "fault", title: "The voice was silent", level: "warning" });
+  const told = (...entries: Entry[]) => texts(session(), timeline({ entries })).slice(1);
+  expect(told(lost(null))).toEqual(["lost null."]);
+  expect(told(lost(null), lost(3_200))).toEqual(["lost 3200."]);
+  expect(told(lost(null), lost(3_200), lost(null), lost(9_200), voice)).toEqual([
+    "The voice was silent.",
+    "The caller's network was lost 2 times, 12.4 s in all.",
+  ]);
+});
+
 test("a name of a newer gateway is shown unchanged", () => {
   expect(reasonText("provider_failed:tts")).toBe("a provider became unusable: the voice");
   expect(reasonText("something_new")).toBe("something new");

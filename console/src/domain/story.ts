@@ -27,6 +27,7 @@ export function findings(session: SessionDetail, timeline: Timeline): Finding[] 
     ...takeovers(session),
     ...slow(timeline),
     ...faults(timeline),
+    network(timeline),
   ].filter((finding) => finding !== null);
 }
 
@@ -129,13 +130,28 @@ export function turnFinding(turn: TurnTiming): Finding | null {
 }
 
 function faults(timeline: Timeline): Finding[] {
-  const found = timeline.entries.filter((entry) => entry.kind === "fault");
+  const found = timeline.entries.filter((entry) => entry.kind === "fault" && !isNetwork(entry));
   const times = new Map<string, number>();
   for (const { title } of found) times.set(title, (times.get(title) ?? 0) + 1);
   return [...times].slice(0, 3).map(([title, n]) => {
     const isBad = found.some((entry) => entry.title === title && entry.level === "error");
     return { tone: isBad ? "bad" : "warn", text: n > 1 ? `${ended(title)} (${n} times)` : ended(title) };
   });
+}
+
+function isNetwork({ kind, detail }: Entry): boolean {
+  return kind === "fault" && detail.provider === "network";
+}
+
+/** The gaps in the caller's network. One that has not ended has no time yet. */
+function network(timeline: Timeline): Finding | null {
+  const told = timeline.entries.filter(isNetwork);
+  const gaps = told.flatMap(({ detail }) => (typeof detail.ms === "number" ? [detail.ms] : []));
+  const last = told.at(-1);
+  if (!last) return null;
+  const inAll = latency(gaps.reduce((sum, ms) => sum + ms, 0));
+  const text = gaps.length > 1 ? `The caller's network was lost ${gaps.length} times, ${inAll} in all` : last.title;
+  return { tone: "warn", text: ended(text) };
 }
 
 function ended(sentence: string): string {

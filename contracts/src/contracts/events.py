@@ -233,16 +233,17 @@ class ToolCalled(_EpochEvent):
 
 
 class ProviderFault(_EpochEvent):
-    """A provider failed in a call. At most 50 are reported for each epoch."""
+    """A provider, or the caller's network, failed in a call. At most 70 are reported for each epoch."""
 
     event: ClassVar[str] = "fault"
 
     n: int = Field(ge=1, description="ordinal within the epoch")
-    provider: str = Field(description="stt, llm, tts or tool")
+    provider: str = Field(description="stt, llm, tts or tool; or network: the caller's, whose gaps are billed")
     kind: str = Field(
         description="silent: it kept the agent deaf or mute; unanswered, broke_off: an answer failed before or after "
         "its first words, the agent apologised, and the call went on; unusable: it fails for the rest of "
-        "the call"
+        "the call. Of the network, lost: no packet came, and the agent waited until one came; left: until the caller "
+        "was out of the room; given_up: it waits no longer for a caller who is still in the room"
     )
     detail: str = Field(
         default="",
@@ -250,6 +251,9 @@ class ProviderFault(_EpochEvent):
         description="the error's name, and a language model's status, name and host, without words of the conversation",
     )
     ms: Ms | None = Field(default=None, description="how long it lasted; None: it has not ended")
+    again_ms: Ms = Field(
+        default=0, description="of the network: how much the agent said again, which the caller missed"
+    )
 
     @property
     def _n(self) -> int:

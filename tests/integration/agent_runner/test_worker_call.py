@@ -132,7 +132,7 @@ async def test_a_caller_who_comes_late_hears_the_whole_opening_and_nobody_else_i
 
     assert count(likeness(caller.recording, await sandbox.voice(OPENING, "Ashley", 1.0))) == 1
     assert [m for m in worker.said if isinstance(m, Turn)] == [
-        Turn(n=0, user_text="", heard_text=OPENING, interrupted=False)
+        Turn(n=0, user_text="", heard_text=OPENING, interrupted=False, said="line")
     ]
     assert await sandbox.asked() == []
 

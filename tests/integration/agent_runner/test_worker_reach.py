@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent_runner.link.messages import Turn
+from agent_runner.link.messages import Turn, Unreachable
 from contracts.ids import caller_identity
 from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, go, loud_s, without_pauses
 from tests.support.servers import LiveKitServer
@@ -74,6 +74,10 @@ async def test_a_caller_whose_network_was_lost_misses_nothing_of_what_the_agent_
         assert said_s < 4.5 + NOTICED_S, "the agent speaks to nobody"
         caller.thaw()
         assert (await worker.heard(Turn, timeout_s=30)).heard_text == LINE
+        waits, back = [m for m in worker.said if isinstance(m, Unreachable)]
+        assert (waits.end, back.end) == ("", "back")
+        assert AWAY_S - 1 < back.ms / 1000 < AWAY_S + NOTICED_S
+        assert 500 < back.again_ms < 1000 * NOTICED_S, "the agent spoke until it noticed"
         await until(lambda: caller.heard_s > line_s - 0.8, 5, f"{line_s}")
     assert max(without_pauses(other.recording)[1]) > AWAY_S - NOTICED_S
     assert other.loud_s < line_s + NOTICED_S

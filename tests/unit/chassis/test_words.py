@@ -121,7 +121,7 @@ FACTS: dict[type[Event], str] = {
     AgentSpeaking: "epoch stage_ms",
     TurnFinished: "epoch n interrupted stage_ms summary_keeps budget_ms over said",
     ToolCalled: "epoch n turn name key status outcome error",
-    ProviderFault: "detail epoch kind ms n provider",
+    ProviderFault: "again_ms detail epoch kind ms n provider",
     ServedTick: "epoch fault_ms served_ms",
     AgentStopped: "cause epoch fault_ms served_ms",
     TimeLost: "billable_ms epoch",

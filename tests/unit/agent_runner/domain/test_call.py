@@ -55,6 +55,7 @@ from agent_runner.link.messages import (
     Turn,
     Unanswered,
     Unfinished,
+    Unreachable,
 )
 from contracts.causes import Cause
 from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
@@ -183,6 +184,21 @@ def test_an_answer_that_failed_is_told_with_its_error_and_its_time() -> None:
         TellFault(1, "llm", "unanswered", 2_400, "server: NoAnswer"),
         TellFault(2, "llm", "broke_off", 900),
     ]
+
+
+def test_a_lost_network_is_told_and_its_time_is_billed() -> None:
+    scene = Scene().live()
+    scene.beat(2)
+    scene.say(Unreachable(ms=1_250))
+    scene.beat(3)
+    scene.say(Unreachable(end="back", ms=3_200, again_ms=1_400))
+    scene.beat(5)
+
+    assert [told for told in scene.told if isinstance(told, TellFault)] == [
+        TellFault(1, "network", "lost", None),
+        TellFault(2, "network", "lost", 3_200, again_ms=1_400),
+    ]
+    assert scene.ticks == [(5_000, 0), (10_000, 0)]
 
 
 TURN = Turn(n=1, user_text="Tell me a story", heard_text="Once upon", interrupted=True)
@@ -499,6 +515,7 @@ _messages = st.one_of(
     st.builds(Faulty, provider=_provider, ago_ms=st.integers(0, 5000)),
     st.builds(Recovered, provider=_provider),
     st.builds(Failed, provider=_provider, detail=st.just("401")),
+    st.builds(Unreachable, end=st.sampled_from(["", "back", "left", "given_up"]), ms=st.integers(0, 25_000)),
     st.builds(Removed, duplicate=st.booleans()),
     st.builds(Stopped, cause=st.sampled_from([Cause.ENDED, Cause.ROOM_CLOSED, Cause.PROVIDER_FAILED])),
 )

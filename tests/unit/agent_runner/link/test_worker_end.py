@@ -28,6 +28,7 @@ from agent_runner.link.messages import (
     ToSupervisor,
     ToWorker,
     Turn,
+    Unreachable,
     decode_to_supervisor,
     decode_to_worker,
     encode,
@@ -51,6 +52,7 @@ TO_SUPERVISOR: list[ToSupervisor] = [
     Turn(n=1, user_text="What time is it?", heard_text="It is", interrupted=True, stage_ms={"total": 900}),
     Beat(caller_in_room=False),
     Failed(provider="stt", detail="HTTP 401"),
+    Unreachable(end="back", ms=3_200, again_ms=1_400),
     Removed(duplicate=True, reason="DUPLICATE_IDENTITY"),
     Stopped(cause=Cause.PROVIDER_FAILED, detail="stt"),
 ]

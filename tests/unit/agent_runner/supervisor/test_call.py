@@ -27,6 +27,7 @@ from agent_runner.link.messages import (
     ToolCall,
     Turn,
     Unanswered,
+    Unreachable,
 )
 from agent_runner.supervisor.call import Call
 from chassis import metrics, telemetry
@@ -279,6 +280,18 @@ async def test_an_answer_that_only_led_to_an_apology_is_published_and_counted(sc
     assert isinstance(fault, ProviderFault)
     assert (fault.provider, fault.kind, fault.ms, fault.detail) == ("llm", "unanswered", 2_400, "server: NoAnswer")
     assert metrics.REGISTRY.get_sample_value("agent_answers_failed_total") == failed_before + 1
+    scene.close()
+
+
+async def test_a_lost_network_of_the_caller_is_published(scene: Scene) -> None:
+    worker = await scene.live()
+    worker.say(Unreachable(ms=1_250), Unreachable(end="back", ms=3_200, again_ms=1_400))
+    lost, back = scene.outboxes.outbox.events[-2:]
+    assert isinstance(lost, ProviderFault)
+    assert isinstance(back, ProviderFault)
+    assert (lost.provider, lost.kind, lost.ms, lost.again_ms) == ("network", "lost", None, 0)
+    assert (back.provider, back.kind, back.ms, back.again_ms) == ("network", "lost", 3_200, 1_400)
+    assert lost.id != back.id
     scene.close()
 
 

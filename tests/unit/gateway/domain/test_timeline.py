@@ -256,6 +256,20 @@ def test_a_tool_that_failed_is_a_warning_with_its_reason(outcome: str, error: st
             fault("llm", "unanswered", ms=2400),
             "The language model did not answer: it failed after 2.4 s; the agent apologised",
         ),
+        (fault("network", "lost"), "The caller's network is lost; the agent waits"),
+        (fault("network", "lost", ms=3_200), "The caller's network was lost for 3.2 s; the agent waited"),
+        (
+            fault("network", "lost", ms=3_200).model_copy(update={"again_ms": 1_400}),
+            "The caller's network was lost for 3.2 s; the agent waited and said the last 1.4 s again",
+        ),
+        (
+            fault("network", "left", ms=18_200),
+            "The caller's network was lost for 18.2 s; then the caller was no longer in the room",
+        ),
+        (
+            fault("network", "given_up", ms=25_000),
+            "No packet of the caller came for 25.0 s, but the caller is still in the room: the agent goes on",
+        ),
         (
             fault("llm", "broke_off", ms=900),
             "The language model broke off its answer after 900 ms; the agent apologised",
@@ -284,8 +298,8 @@ def test_a_turn_tells_whether_its_answer_was_heard(said: str, title: str) -> Non
         ("sorry", "Turn 2: the agent asked to hear it again"),
         ("broke_off", "Turn 2: the agent asked to be asked again, because its answer broke off"),
         ("idle_prompt", "Turn 2: the agent asked whether the caller is still there"),
-        ("line", "Turn 2: the agent said a line of its own"),
-        ("a_newer_line", "Turn 2: the agent said a line of its own"),
+        ("line", "Turn 2: the agent said a line unasked"),
+        ("a_newer_line", "Turn 2: the agent said a line unasked"),
         ("nothing", "Turn 2: the caller heard nothing of an answer"),
         ("", "Turn 2: the agent answered"),
     ],
@@ -295,6 +309,14 @@ def test_a_line_that_the_agent_says_by_itself_is_no_answer(said: str, title: str
     assert titles(requested(), turn(1, 2, said=said, interrupted=True))[-1] == f"{title}; it was interrupted"
     last = entry("turn", requested(), turn(1, 2, said=said))
     assert (last.level, last.detail["said"]) == ("warning" if said == "nothing" else "info", said or None)
+
+
+def test_a_lost_network_deserves_a_look_and_has_its_figures() -> None:
+    back = fault("network", "lost", ms=3_200).model_copy(update={"again_ms": 1_400})
+    last = entry("fault", requested(), back)
+
+    assert last.level == "warning"
+    assert last.detail == {"provider": "network", "kind": "lost", "ms": 3_200, "againMs": 1_400}
 
 
 def test_a_first_line_that_was_not_heard_is_told() -> None:

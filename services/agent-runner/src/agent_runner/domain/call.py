@@ -52,6 +52,7 @@ from agent_runner.link.messages import (
     Turn,
     Unanswered,
     Unfinished,
+    Unreachable,
 )
 from contracts.causes import Cause
 from contracts.deadlines import LAST_WORDS_S
@@ -162,6 +163,9 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
             report, told = state.fault_report.unanswered(
                 message.provider, broke_off=message.broke_off, ms=message.ms, name=message.name
             )
+            return replace(state, fault_report=report), told
+        case Unreachable():
+            report, told = state.fault_report.unreachable(message.end, ms=message.ms, again_ms=message.again_ms)
             return replace(state, fault_report=report), told
         case Removed():
             return _removed(state, message, now, limits)

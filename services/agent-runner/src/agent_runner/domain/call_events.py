@@ -144,13 +144,17 @@ class TellTool:
 
 @dataclass(frozen=True, slots=True)
 class TellFault:
-    """`ms`: how long the fault lasted; None: it has not ended. `detail`: the error's name."""
+    """`ms`: how long the fault lasted; None: it has not ended. `detail`: the error's name.
+
+    `again_ms`: how much the agent said again, which the caller missed.
+    """
 
     n: int
     provider: str
     kind: str
     ms: int | None
     detail: str = ""
+    again_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

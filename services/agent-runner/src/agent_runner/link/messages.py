@@ -261,6 +261,22 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """The caller's network is lost, and the agent waits; or it waits no longer.
+
+    Attributes:
+        end: Why it no longer waits; empty: it waits.
+        ms: Without a packet of the caller, so far.
+        again_ms: How much of the agent's audio the caller missed, and hears again.
+    """
+
+    end: Literal["", "back", "left", "given_up"] = ""
+    ms: int = 0
+    again_ms: int = 0
+    kind: Literal["unreachable"] = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """The worker has decided to end the call; a last sentence may follow.
 
@@ -307,6 +323,7 @@ ToSupervisor: TypeAlias = (
     | Recovered
     | Failed
     | Unanswered
+    | Unreachable
     | Ending
     | Removed
     | Stopped

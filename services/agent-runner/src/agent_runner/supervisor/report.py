@@ -81,6 +81,7 @@ class Report:
                         kind=what.kind,
                         ms=what.ms,
                         detail=what.detail[:_MAX_ERROR],
+                        again_ms=what.again_ms,
                     )
                 )
             case TellTick():

@@ -8,11 +8,15 @@ from contracts.end_reasons import EndReason, known
 from contracts.events import Outcome
 from contracts.lines import LineName
 
+NETWORK: Final = "network"
+"""What a fault names instead of a provider when the caller's network was lost."""
+
 _PROVIDERS: Final[Mapping[str, str]] = {
     "stt": "speech to text",
     "llm": "the language model",
     "tts": "the voice",
     "tool": "a tool",
+    NETWORK: "the caller's network",
 }
 
 _CAUSES: Final[Mapping[str, str]] = {
@@ -123,7 +127,7 @@ def ended_sentence(outcome: Outcome, reason: str) -> str:
 
 def turn_words(said: str) -> str:
     """What the agent did in a turn, from the event's `said`; a line without a name, or a newer version's, is a line."""
-    return _TURNS.get(said, "the agent said a line of its own")
+    return _TURNS.get(said, "the agent said a line unasked")
 
 
 def plural(count: int, thing: str) -> str:

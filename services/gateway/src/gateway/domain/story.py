@@ -28,6 +28,7 @@ from contracts.events import (
 )
 from gateway.domain.failures import failure_words, known_failure, tool_failure
 from gateway.domain.sentences import (
+    NETWORK,
     cause_words,
     ended_sentence,
     is_failure,
@@ -266,6 +267,8 @@ class Story:
 
 
 def _fault(event: ProviderFault) -> Told:
+    if event.provider == NETWORK:
+        return _network_lost(event)
     facts = {"provider": event.provider, "kind": event.kind, "ms": event.ms, "detail": event.detail or None}
     who = _sentence(provider_words(event.provider))
     if event.kind == "unusable":
@@ -277,6 +280,21 @@ def _fault(event: ProviderFault) -> Told:
     if event.ms is None:
         return Told(f"{who} does not answer; this time is not billed", facts, "warning")
     return Told(f"{who} did not answer for {seconds_words(event.ms)}; this time is not billed", facts, "warning")
+
+
+def _network_lost(event: ProviderFault) -> Told:
+    facts = {"provider": event.provider, "kind": event.kind, "ms": event.ms, "againMs": event.again_ms or None}
+    if event.ms is None:
+        return Told("The caller's network is lost; the agent waits", facts, "warning")
+    after = seconds_words(event.ms)
+    if event.kind == "given_up":
+        title = f"No packet of the caller came for {after}, but the caller is still in the room: the agent goes on"
+        return Told(title, facts, "warning")
+    lost = f"The caller's network was lost for {after}"
+    if event.kind == "left":
+        return Told(f"{lost}; then the caller was no longer in the room", facts, "warning")
+    again = f" and said the last {seconds_words(event.again_ms)} again" if event.again_ms else ""
+    return Told(f"{lost}; the agent waited{again}", facts, "warning")
 
 
 def _time_lost(event: TimeLost) -> Told:

@@ -192,6 +192,7 @@ async def test_what_a_caller_missed_is_said_again_before_the_agent_goes_on() -> 
     await source.capture_frame(more)
     valve.lost(1.5)
     assert (valve.is_paused, source.queued) == (True, b"")
+    assert valve.missed_s == len(said) / 2 / RATE
     before = valve.clock.get_time()
     finding = asyncio.create_task(valve.found())
     await asyncio.sleep(0.05)
@@ -209,6 +210,7 @@ async def test_what_was_said_long_before_the_network_was_lost_is_not_said_again(
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 2)
     valve.lost(1.5)
+    assert valve.missed_s == 0
     monkeypatch.undo()
     await valve.found()
     assert (valve.is_paused, source.queued) == (False, b"")

@@ -154,7 +154,7 @@ class Job:
                 self._pipeline.transport.client.front_end.succeeds = go.epoch > 1
                 self._start.take(effect)
                 self._tasks.spawn(self._keep_watch())
-                self._tasks.spawn(keep_in_reach(self._pipeline, self.stopped.done, self._log))
+                self._tasks.spawn(keep_in_reach(self._pipeline, self.stopped.done, self._tell, self._log))
             case Speak(text=text, patience_s=patience_s):
                 now = time.monotonic()
                 self._say(*self._watch.notices(now, Notice(text, now, patience_s)))

@@ -59,6 +59,12 @@ class Valve:
         """The caller's network is lost."""
         return "outage" in self._reasons
 
+    @property
+    def missed_s(self) -> float:
+        """Of the agent's audio that the caller missed, and hears again when it is back."""
+        source = self._source()
+        return 0.0 if source is None else len(self._kept.missed) / _size(1.0, source.sample_rate)
+
     def ready(self) -> None:
         """The caller can hear the agent."""
         if not self.is_ready:
@@ -108,7 +114,8 @@ class Valve:
         """The caller can hear the agent: begin, or go on, unless the caller has left again since these `absences`."""
         if absences == self.absences:
             self.ready()
-            await self._release("absence")
+            self._reasons.discard("absence")
+            await self._go_on()
 
     def lost(self, for_s: float) -> None:
         """The caller's network has been lost for these seconds: hold the agent's audio."""
@@ -116,7 +123,8 @@ class Valve:
 
     async def found(self) -> None:
         """The caller's network is there again: say again what it missed, and go on."""
-        await self._release("outage")
+        self._reasons.discard("outage")
+        await self._go_on()
 
     def cut(self) -> None:
         """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""
@@ -151,10 +159,6 @@ class Valve:
             self.clock.stop()
         if missed_s:
             self._kept.take_since(time.monotonic() - missed_s - _AHEAD_S)
-
-    async def _release(self, reason: _Reason) -> None:
-        self._reasons.discard(reason)
-        await self._go_on()
 
     async def _go_on(self) -> None:
         async with self._releasing:
