@@ -315,7 +315,7 @@ async def test_sigterm_ends_everything_in_order(drive: Driver) -> None:
     below = descendants(drive.node.pid)
     drive.node.terminate()
     assert await drive.node.exited() == 0
-    await until(lambda: not any(is_alive(pid) for pid in below), 2)
+    await until(lambda: not any(is_alive(pid) for pid in below))
     await drive.has("session_1", "agent_stopped", cause="drained")
     assert await drive.state() is None
 
@@ -361,7 +361,7 @@ async def test_sigterm_ends_everything_also_without_nats(drive: Driver, nats_ser
     nats_server.kill9()
     drive.node.terminate()
     assert await drive.node.exited(30) == 0
-    await until(lambda: not any(is_alive(pid) for pid in below), 2)
+    await until(lambda: not any(is_alive(pid) for pid in below))
     assert "outbox.left_on_disk" in drive.node.log.read_text()
 
     nats_server.start()
@@ -378,7 +378,7 @@ async def test_without_nats_it_does_not_start_and_says_so_in_its_last_line(tmp_p
         below = descendants(node.pid)
         assert await node.exited() == 1
         assert "NATS_URL" in node.log.read_text()
-        await until(lambda: not any(is_alive(pid) for pid in below), 5)
+        await until(lambda: not any(is_alive(pid) for pid in below))
     finally:
         node.kill()
 
@@ -388,7 +388,7 @@ async def test_when_the_supervisor_is_killed_nothing_of_it_stays(drive: Driver) 
     below = descendants(drive.node.pid)
     assert len(below) >= 3  # the forkserver, the call's worker and an idle one
     os.kill(drive.node.pid, signal.SIGKILL)
-    await until(lambda: not any(is_alive(pid) for pid in below), 5)
+    await until(lambda: not any(is_alive(pid) for pid in below))
 
 
 async def test_when_the_forkserver_is_killed_calls_go_on_and_the_pool_refills(drive: Driver) -> None:
@@ -400,7 +400,7 @@ async def test_when_the_forkserver_is_killed_calls_go_on_and_the_pool_refills(dr
     assert is_alive(pid)
     ended = await drive.ended("session_1")
     assert ended.process_gone
-    await until(lambda: not Path(f"/proc/{pid}").exists(), 2)
+    await until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 async def test_a_hangup_renews_what_is_idle_and_leaves_calls_alone(tmp_path: Path, nats_url: str, bus: Bus) -> None:

@@ -95,7 +95,7 @@ async def test_a_call_with_a_spoken_turn(stage: Stage) -> None:
     assert asked.heard_text
     ended = await stage.drive.ended(stage.session)
     await stage.drive.has(stage.session, "agent_stopped", cause="ended", served_ms=ended.served_ms)
-    await until(lambda: not is_alive(pid), 5)
+    await until(lambda: not is_alive(pid))
     assert heard(stage.drive.node) == before + 1
     assert "llm.models_missing" in stage.drive.node.log.read_text(), (
         "the sandbox has no llama, as Groq has none any more"
@@ -117,7 +117,7 @@ async def test_served_time_is_the_time_both_were_in_the_room(stage: Stage) -> No
     answered = time.monotonic()
     assert answered - asked < KILL_S - 2, "the answer does not wait for SIGKILL"
     assert (asked - started) / 2 < ended.served_ms / 1000 < answered - before
-    await until(lambda: not is_alive(pid), 5)
+    await until(lambda: not is_alive(pid))
     await _is_alone(stage)
     names = await stage.drive.names(stage.session)
     assert names.index("agent_ready") < names.index("started") < names.index("agent_stopped")
@@ -135,7 +135,7 @@ async def test_another_worker_takes_over_the_room_of_a_killed_one(stage: Stage) 
     assert isinstance(bridge, TurnFinished)
     assert bridge.heard_text.startswith("Sorry, I lost you")
     assert (await stage.drive.ended(stage.session, epoch=2)).found
-    await until(lambda: not is_alive(successor), 5)
+    await until(lambda: not is_alive(successor))
     assert (await stage.drive.names(stage.session)).count("started") == 1
 
 
@@ -177,7 +177,7 @@ async def test_a_tools_call_survives_its_agent_and_takes_effect_once(
         await _said(stage, "number seven")
     said = [await sandbox.voice(text, "Ashley", 1.0) for text in (LINES.bridge_to_answer, TABLE)]
     lasts_s = sum(map(loud_s, said))
-    await until(lambda: caller.loud_s - before_s > 0.9 * lasts_s, 5, "the caller hears both lines")
+    await until(lambda: caller.loud_s - before_s > 0.9 * lasts_s, what="the caller hears both lines")
     bridge = await stage.drive.has(stage.session, "turn", epoch=2, n=0)
     assert isinstance(bridge, TurnFinished)
     assert bridge.heard_text.startswith(LINES.bridge_to_answer)
@@ -289,7 +289,7 @@ async def _is_alone(stage: Stage) -> None:
     async def only_the_caller() -> bool:
         return await stage.people() == {caller_identity(stage.session)}
 
-    await until(only_the_caller, 5, "the agent is still in the room")
+    await until(only_the_caller, what="the agent is still in the room")
 
 
 async def _said(stage: Stage, words: str) -> None:
@@ -321,7 +321,7 @@ async def test_a_farewell_is_said_in_the_room_and_costs_nothing(stage: Stage) ->
     said = await stage.drive.has(stage.session, "turn")
     assert isinstance(said, TurnFinished)
     assert said.heard_text == lines_in(None).apology
-    await until(lambda: not is_alive(pid), 5)
+    await until(lambda: not is_alive(pid))
     await _is_alone(stage)
 
 
@@ -389,7 +389,7 @@ async def test_when_the_supervisor_is_killed_its_real_workers_die_too(stage: Sta
     await stage.start()
     below = descendants(stage.drive.node.pid)
     os.kill(stage.drive.node.pid, signal.SIGKILL)
-    await until(lambda: not any(is_alive(pid) for pid in below), 5)
+    await until(lambda: not any(is_alive(pid) for pid in below))
     await _is_alone(stage)
 
 
@@ -399,5 +399,5 @@ async def test_after_sigterm_nothing_is_left(stage: Stage) -> None:
     below = descendants(stage.drive.node.pid)
     stage.drive.node.terminate()
     assert await stage.drive.node.exited() == 0
-    await until(lambda: not any(is_alive(pid) for pid in below), 2)
+    await until(lambda: not any(is_alive(pid) for pid in below))
     await stage.drive.has(stage.session, "agent_stopped", cause="drained")

@@ -149,7 +149,7 @@ async def test_a_caller_who_comes_back_is_not_greeted_again(greet: Greet, sessio
 
     worker.send(Speak(text="I am still here with you."))
     assert (await worker.heard(Turn, 2)).heard_text == "I am still here with you."
-    await until(lambda: again.loud_s > 0.7, 5)
+    await until(lambda: again.loud_s > 0.7)
 
 
 @pytest.mark.parametrize("leaves", ["in mid-answer", "before the answer"])
@@ -265,7 +265,7 @@ async def test_a_last_sentence_is_spoken_to_its_end(greet: Greet, sandbox: Sandb
     worker, caller = await greet({"opening_line": OPENING})
     before = len(caller.recording)
     worker.send(End(how="say", text="Thank you for calling, goodbye."))
-    assert (await worker.heard(Stopped, timeout_s=5)).cause == "ended"
+    assert (await worker.heard(Stopped)).cause == "ended"
     await worker.gone()
     line = await sandbox.voice("Thank you for calling, goodbye.", "Ashley", 1.0)
     await caller.hears_line(line)
@@ -279,7 +279,7 @@ async def test_a_caller_who_goes_on_talking_does_not_cut_the_last_sentence(greet
     worker.send(End(how="say", text=goodbye))
     await asyncio.sleep(0.5)
     caller.say("But I have another question for you!")
-    assert (await worker.heard(Stopped, timeout_s=6)).cause == "ended"
+    assert (await worker.heard(Stopped)).cause == "ended"
     await worker.gone()
     line = await sandbox.voice(goodbye, "Ashley", 1.0)
     await caller.hears_line(line)
@@ -303,7 +303,7 @@ async def test_an_end_while_joining_leaves_nobody_in_the_room(
     worker = await fork()
     worker.send(go(livekit, session))
     worker.send(End())
-    assert (await worker.heard(Stopped, timeout_s=3)).cause == "ended"
+    assert (await worker.heard(Stopped)).cause == "ended"
     assert await worker.gone() == 0
     caller = await person().enter(session)
     assert not caller.room.remote_participants
@@ -318,7 +318,7 @@ async def test_a_worker_whose_supervisor_is_gone_leaves_the_room_and_dies(
     await worker.heard(Heard)
     worker.hang_up()
     await worker.gone(ORPHAN_EXIT_S + 2)
-    await until(lambda: caller.left, 5)
+    await until(lambda: caller.left)
     assert caller.left == [agent_identity(session)]
 
 
@@ -327,7 +327,7 @@ async def test_a_deleted_room_ends_the_worker(fork: Fork, livekit: LiveKitServer
     worker.send(go(livekit, session))
     await worker.heard(Joined)
     await delete_room(livekit, session)
-    assert (await worker.heard(Stopped, timeout_s=2)).cause == "room_closed"
+    assert (await worker.heard(Stopped)).cause == "room_closed"
     assert await worker.gone() == 0
 
 
@@ -342,11 +342,11 @@ async def test_a_worker_that_lost_its_identity_comes_back_only_when_it_is_told_t
     before = caller.loud_s
     worker.send(Speak(text="I am back with you again."))
     await worker.heard(Turn, 2)
-    await until(lambda: caller.loud_s - before > 0.7, 5)  # the written audio is still in flight
+    await until(lambda: caller.loud_s - before > 0.7)  # the written audio is still in flight
 
     await person().enter(session, agent_identity(session))
     await worker.heard(Removed, 2)
-    assert (await worker.heard(Stopped, timeout_s=2)).cause == "removed"
+    assert (await worker.heard(Stopped)).cause == "removed"
     assert await worker.gone() == 0
 
 
@@ -364,7 +364,7 @@ async def test_a_room_that_cannot_be_joined_is_said_with_its_fix(
     worker = await fork()
     named = changes.pop("session", session)
     worker.send(go(livekit, named, **changes))
-    stopped = await worker.heard(Stopped, timeout_s=5)
+    stopped = await worker.heard(Stopped)
     assert stopped.cause == "join_failed"
     assert why in stopped.detail
     assert await worker.gone() == 0
@@ -388,7 +388,7 @@ async def test_a_refused_key_ends_the_call_and_is_reported(
     assert (stopped.cause, stopped.detail) == ("provider_failed", provider)
     await worker.gone()
     if provider == "tts":
-        await until(lambda: caller.loud_s > 1.5, 5)
+        await until(lambda: caller.loud_s > 1.5)
         assert caller.loud_s < 2.5  # the tones
     else:
         line = await sandbox.voice(apology, "Ashley", 1.0)
@@ -447,7 +447,7 @@ async def test_a_connection_that_the_provider_closed_while_idle_is_made_again(
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello."))  # before it is there again
     assert (await worker.heard(Turn)).heard_text == "Hello."
-    await until(lambda: caller.loud_s > 0.2, 5)
+    await until(lambda: caller.loud_s > 0.2)
 
 
 async def test_a_caller_without_media_is_not_there_and_one_whose_media_comes_is_greeted(
@@ -468,6 +468,6 @@ async def test_a_caller_without_media_is_not_there_and_one_whose_media_comes_is_
         caller = await person().enter(session)
         assert await worker.heard(Caller) == Caller(in_room=True)
         assert (await worker.heard(Turn)).heard_text == OPENING
-        await until(lambda: caller.loud_s > 0, 5)
+        await until(lambda: caller.loud_s > 0)
     worker.send(End())
     assert (await worker.heard(Stopped)).cause == "ended"

@@ -25,7 +25,7 @@ async def test_one_agent_talks_and_ends_on_sigterm(livekit: LiveKitServer, sandb
         assert (await event(agent, "stopped"))["cause"] == "ended"
         async with asyncio.timeout(5):
             assert await agent.wait() == 0
-        await until(lambda: caller.left, 5)
+        await until(lambda: caller.left)
         assert caller.left == [agent_identity(session)]
     finally:
         if agent.returncode is None:

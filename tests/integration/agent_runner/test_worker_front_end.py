@@ -126,7 +126,7 @@ async def test_an_agent_without_the_grants_serves_the_call(
     caller = await person().enter(session)
     worker.send(go(livekit, session, token=token.with_ttl(timedelta(minutes=10)).to_jwt()))
     assert (await worker.heard(Turn)).heard_text == OPENING
-    await until(lambda: caller.loud_s > 1, 5)
+    await until(lambda: caller.loud_s > 1)
 
 
 async def test_texts_of_one_instant_get_one_answer_and_one_turn(

@@ -44,7 +44,7 @@ async def test_two_interruptions_in_a_row_leave_log_context_and_sound_of_one_con
     assert told == ["Hello.", *logged[:-1]]
     await asyncio.sleep(1)  # until the last word is at the caller, too
     answer_s = len(await sandbox.voice("It is noon, and the sun is out.", "Ashley", 1.0)) / RATE
-    await until(lambda: caller.loud_s - loud_s > answer_s / 2, 5, "the answer is heard")
+    await until(lambda: caller.loud_s - loud_s > answer_s / 2, what="the answer is heard")
     assert caller.loud_s - loud_s < answer_s + 3, "the answer alone is heard"
 
 
@@ -127,6 +127,6 @@ async def test_a_call_goes_on_after_livekit_stood_still_for_8_s(
     await caller.type("Are you there?")
     turn = await worker.heard(Turn, 2)
     assert (turn.user_text, turn.heard_text) == ("Are you there?", "I am still here.")
-    await until(lambda: caller.loud_s - loud_s > 0.5, 5)
+    await until(lambda: caller.loud_s - loud_s > 0.5)
     assert not any(isinstance(m, Stopped) for m in worker.said)
     assert [m.in_room for m in worker.said if isinstance(m, Caller)] == [True], "the caller stayed, which is billed"

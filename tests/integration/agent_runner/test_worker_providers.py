@@ -357,7 +357,7 @@ async def test_a_voice_whose_connection_drops_goes_on_over_a_new_one(greet: Gree
     worker.send(Speak(text="I am still here with you."))
     await said(worker, "am still here with you.")
     await recovered(worker, "tts")
-    await until(lambda: caller.loud_s - before > 0.7, 5)
+    await until(lambda: caller.loud_s - before > 0.7)
 
 
 @pytest.mark.parametrize("is_rendered", [True, False])
@@ -390,7 +390,7 @@ async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
         await client.was_sent(lambda: client.streams[-1][2] == apology)
     else:
         assert last[1] != apology
-        await until(lambda: loud_s() > 1, 5)
+        await until(lambda: loud_s() > 1)
         assert loud_s() < len(tones(RATE)) / 2 / RATE
     assert not [m for m in worker.said if isinstance(m, Turn) and m.heard_text == "I am fine."]
 

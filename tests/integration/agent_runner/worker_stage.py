@@ -99,7 +99,7 @@ class Sandbox(Server):
 
     async def is_open(self, expected: dict[str, int]) -> None:
         """Wait until so many connections are open."""
-        until = time.monotonic() + 3
+        until = time.monotonic() + DEADLINE_S
         while (open_now := (await self.state())["open"]) != expected:
             assert time.monotonic() < until, f"{open_now}"
             await asyncio.sleep(0.05)
@@ -200,7 +200,7 @@ class Worker:
             await asyncio.sleep(0.005)
         return found[n - 1]
 
-    async def gone(self, timeout_s: float = 3) -> int:
+    async def gone(self, timeout_s: float = DEADLINE_S) -> int:
         """Its exit code, once it has exited."""
         await asyncio.to_thread(self.process.join, timeout_s)
         assert self.process.exitcode is not None, f"still there after {timeout_s} s; it said {self.said}"
@@ -236,10 +236,15 @@ class Worker:
 
 
 class Person:
-    """A participant with a voice and a recording of what it hears."""
+    """A participant with a voice and a recording of what it hears.
+
+    Attributes:
+        listens_since: When it last subscribed to the agent's audio, on the monotonic clock.
+    """
 
     def __init__(self, livekit: LiveKitServer) -> None:
         self.room = rtc.Room()
+        self.listens_since = 0.0
         self.left: list[str] = []
         self._livekit = livekit
         self._heard: list[tuple[float, NDArray[np.int16]]] = []
@@ -261,6 +266,7 @@ class Person:
             if participant.identity == agent_identity(session):
                 if self._listening is not None:
                     self._listening.cancel()  # LiveKit keeps a killed agent's track for a while, with silence in it
+                self.listens_since = time.monotonic()
                 self._listening = asyncio.create_task(self._listen(track))
                 self._tasks.append(self._listening)
 
@@ -331,7 +337,9 @@ class Person:
 
     async def hears_line(self, line: NDArray[np.int16], since: float = 0.0) -> None:
         """Wait until it has heard this line, samples at RATE, from this moment of the monotonic clock on."""
-        until = time.monotonic() + 5  # the agent tells what was heard before the caller's jitter buffer has played it
+        until = (
+            time.monotonic() + DEADLINE_S
+        )  # the agent tells what was heard before the caller's jitter buffer has played it
         while (best := max(likeness(self.heard_since(since), line), default=0.0)) < 0.75:
             assert time.monotonic() < until, f"the line was not heard: {best:.2f}"
             await asyncio.sleep(0.2)
