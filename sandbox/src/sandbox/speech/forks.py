@@ -38,7 +38,7 @@ class Ear:
         """The next event; None when the process has exited."""
         try:
             line = await self._events.readline()
-        except ConnectionResetError:  # it died with audio unread
+        except ConnectionError:  # it died with audio unread, or before some was written
             return None
         return Heard.of(line) if line else None
 
@@ -47,7 +47,8 @@ class Ear:
         self._frames.write_eof()
 
     async def close(self) -> None:
-        self._frames.close()
+        """Close at once, without the audio that a slow recogniser has not taken."""
+        self._frames.transport.abort()
         with suppress(ConnectionError):
             await self._frames.wait_closed()
 
