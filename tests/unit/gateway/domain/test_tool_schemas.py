@@ -1,5 +1,6 @@
 """The check of tools' parameters against the meta-schema."""
 
+import itertools
 import json
 import time
 from typing import Any
@@ -48,6 +49,12 @@ def faults(schema: dict[str, Any]) -> dict[str, str]:
         ({"$schema": "https://example.org/own", "type": "objct"}, "type", "must be a type"),
         ({"$schema": 7}, "$schema", "must be of type string"),
         ({"x": {"a": {"type": "y"}}, **objects(b={"$ref": "#/x/a"})}, "x.a.type", "must be a type"),
+        (
+            {"$schema": DRAFT_7, "$defs": {"a": {"type": 7}}, **objects(b={"$ref": "#/$defs/a"})},
+            "$defs.a.type",
+            "a type",
+        ),
+        (objects(a={"x": {"type": "y"}}, b={"$ref": "#/properties/a/x"}), "properties.a.x.type", "must be a type"),
         ({"properties": {}, "$id": "a#b"}, "$id", "must be what JSON Schema's $id takes"),
     ],
 )
@@ -66,6 +73,8 @@ def test_a_fault_is_named_with_its_path_and_what_it_must_be(schema: dict[str, An
         objects(a={"type": "string", "nullable": True, "example": "x", "x-order": {"type": 7}, "format": "own"}),
         objects(a={"default": {"type": 7, "pattern": "("}, "enum": [{"type": 7}], "const": {"required": True}}),
         {"$schema": DRAFT_7, **objects(a={"items": [{}, {}]}), "definitions": {"b": {}}},
+        {"$schema": DRAFT_7.replace("http:", "https:"), **objects(a={"items": [{}, {}]})},
+        {"$schema": "http://json-schema.org/draft/2019-09/schema", **objects(a={"items": [{}, {}]})},
         {"$schema": "http://json-schema.org/draft-04/schema#", **objects(a={"minimum": 1, "exclusiveMinimum": True})},
         {"$schema": "https://example.org/own", "$id": "not a URI", **objects()},
         {"$defs": {"node": objects(next={"$ref": "#/$defs/node"})}, **objects(first={"$ref": "#/$defs/node"})},
@@ -122,10 +131,14 @@ def deep(levels: int) -> dict[str, Any]:
 
 WIDE = {"anyOf": [{}] * 1_000}
 MANY_REFS = {"x": deep(MAX_SCHEMA_DEPTH - 3), "allOf": [{"$ref": "#/x" + "/not" * n} for n in range(10)] * 8}
+NAMES_OF_ONE_PART = ["".join(signs) for signs in itertools.product(["~", "~0"], repeat=6)]
+ONE_PART = {"~" * 6: {"pattern": "|".join("a" * 900)}, "allOf": [{"$ref": f"#/{name}"} for name in NAMES_OF_ONE_PART]}
 
 
 @pytest.mark.parametrize(
-    "schema", [WIDE, MANY_REFS, deep(MAX_SCHEMA_DEPTH), objects(a={"pattern": "[\\p{L}]{99}" * 300})], ids=range(4)
+    "schema",
+    [WIDE, MANY_REFS, ONE_PART, deep(MAX_SCHEMA_DEPTH), objects(a={"pattern": "[\\p{L}]{99}" * 300})],
+    ids=range(5),
 )
 def test_a_schema_within_the_limits_is_checked_in_little_time(schema: dict[str, Any]) -> None:
     assert len(json.dumps(schema)) <= MAX_SCHEMA_BYTES

@@ -7,7 +7,7 @@ wait for.
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -21,15 +21,17 @@ MOST_ERRORS: Final = 5
 """Limit of the errors of one schema."""
 
 _LATEST: Final = "https://json-schema.org/draft/2020-12/schema"
+_DRAFT_2019: Final = "https://json-schema.org/draft/2019-09/schema"
 _DRAFTS: Final = {
     _LATEST: jsonschema_rs.Draft202012Validator,
-    "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
+    _DRAFT_2019: jsonschema_rs.Draft201909Validator,
     "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
     "http://json-schema.org/draft-06/schema": jsonschema_rs.Draft6Validator,
     "http://json-schema.org/draft-04/schema": jsonschema_rs.Draft4Validator,
 }
 _TYPES: Final = "array, boolean, integer, null, number, object, string"
-_CHECKED_PLACES: Final = ("#/$defs/", "#/definitions/", "#/properties/")
+_CHECKED_PLACE: Final = re.compile(r"#(/(definitions|properties)/[^/]*)?")
+_CHECKED_DEFS: Final = re.compile(r"#/\$defs/[^/]*")  # by the drafts that have them
 _ADDING: Final = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"})
 _OPEN: Final = frozenset({"patternProperties", "additionalProperties", "unevaluatedProperties"})
 
@@ -45,8 +47,9 @@ def schema_errors(schema: dict[str, Any], field: str) -> tuple[FieldError, ...]:
         field: Where it stands in the request.
     """
     found: dict[str, str] = {}
-    for place, part in _parts(schema):
-        for error in _meta_schema(_draft(schema)).iter_errors(part):
+    draft = _draft(schema)
+    for place, part in _parts(schema, draft):
+        for error in _meta_schema(draft).iter_errors(part):
             path = [*place, *map(str, error.instance_path)]
             found.setdefault(".".join([field, *path]), _told(error.kind, path))
             if len(found) >= MOST_ERRORS:
@@ -56,18 +59,25 @@ def schema_errors(schema: dict[str, Any], field: str) -> tuple[FieldError, ...]:
     return tuple(FieldError(field=name, message=message) for name, message in islice(found.items(), MOST_ERRORS))
 
 
-def _parts(schema: dict[str, Any]) -> Iterator[tuple[list[str], Any]]:
-    """The schema, and what it refers to at places that the meta-schema does not know, each with its path."""
+def _parts(schema: dict[str, Any], draft: str) -> Iterator[tuple[list[str], Any]]:
+    """The schema, and what it refers to at places that the meta-schema may not know, each once and with its path."""
     yield [], schema
+    has_defs = draft in (_LATEST, _DRAFT_2019)
+    seen: set[int] = set()  # several references may lead to one part: "~" and "~0" are the same name
     for ref in sorted(set(references(schema))):
-        if ref != "#" and not ref.startswith(_CHECKED_PLACES):
-            yield ref.split("/")[1:], part_at(ref, schema)
+        if _CHECKED_PLACE.fullmatch(ref) or (has_defs and _CHECKED_DEFS.fullmatch(ref)):
+            continue
+        part = part_at(ref, schema)
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield ref.split("/")[1:], part
 
 
 def _draft(schema: dict[str, Any]) -> str:
+    """The draft that a schema names, with http or https: tools write both."""
     named = schema.get("$schema")
-    url = named.rstrip("#") if isinstance(named, str) else _LATEST
-    return url if url in _DRAFTS else _LATEST
+    place = re.sub("^https?:", "", named).rstrip("#") if isinstance(named, str) else ""
+    return next((url for url in _DRAFTS if url.partition(":")[2] == place), _LATEST)
 
 
 @cache
@@ -76,8 +86,12 @@ def _meta_schema(draft: str) -> jsonschema_rs.Validator:
     return _DRAFTS[draft]({"$ref": draft}, formats=formats, validate_formats=True, offline=True)
 
 
+@lru_cache(maxsize=64)
 def _is_pattern(text: str) -> bool:
-    """Whether it compiles; it never runs here, so one that would take for ever does no harm."""
+    """Whether it compiles; it never runs here, so one that would take for ever does no harm.
+
+    Remembered, since a part of a schema is checked again for each reference to what is around it.
+    """
     try:
         regress.Regex(_FOREIGN_FORM.sub(_in_javascript, text))
     except regress.RegressError:
