@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.tools import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH
-from gateway.domain.tool_schemas import MOST_ERRORS, schema_errors
+from contracts.errors import Refused
+from contracts.tools import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, Tool
+from gateway.domain.tool_schemas import MAX_FIELD_CHARS, MOST_ERRORS, schema_errors
+from gateway.domain.tools import check_tools
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -120,6 +122,16 @@ def test_a_value_is_not_repeated() -> None:
 def test_of_many_faults_the_first_are_named() -> None:
     assert len(faults(objects(**{f"p{n}": n for n in range(300)}))) == MOST_ERRORS
     assert len(faults({"required": [f"p{n}" for n in range(300)]})) == MOST_ERRORS
+
+
+def test_the_refusal_of_many_tools_with_long_names_stays_short() -> None:
+    parameters = objects(**{sign * 700: {"type": 7} for sign in "abcde"})
+    tools = [Tool(name=f"t{n}", description="d", url="https://a.example", parameters=parameters) for n in range(5)]
+    with pytest.raises(Refused) as refused:
+        check_tools(tools, ())
+    errors = refused.value.errors
+    assert len(errors) == 20
+    assert max(len(error.field) for error in errors) == MAX_FIELD_CHARS
 
 
 def deep(levels: int) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from contracts.tools import part_at, references
 
 MOST_ERRORS: Final = 5
 """Limit of the errors of one schema."""
+MAX_FIELD_CHARS: Final = 300
+"""Of a path, which has the client's names, as in other refusals."""
 
 _LATEST: Final = "https://json-schema.org/draft/2020-12/schema"
 _DRAFT_2019: Final = "https://json-schema.org/draft/2019-09/schema"
@@ -56,7 +58,8 @@ def schema_errors(schema: dict[str, Any], field: str) -> tuple[FieldError, ...]:
                 break
     if not found:
         found = {f"{field}.required.{n}": "names no property of `properties`" for n in _unknown_names(schema)}
-    return tuple(FieldError(field=name, message=message) for name, message in islice(found.items(), MOST_ERRORS))
+    named = islice(found.items(), MOST_ERRORS)
+    return tuple(FieldError(field=name[:MAX_FIELD_CHARS], message=message) for name, message in named)
 
 
 def _parts(schema: dict[str, Any], draft: str) -> Iterator[tuple[list[str], Any]]:
