@@ -41,10 +41,11 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Toolbox:
     [
         ({}, {"properties": {}}),
         ({"type": "object", "properties": {}, "required": []}, {"type": "object", "properties": {}}),
+        ({"required": ["a"], "additionalProperties": {}}, {"properties": {}, "additionalProperties": {}}),
         ({"properties": {"a": {}}, "required": ["a"]}, {"properties": {"a": {}}, "required": ["a"]}),
     ],
 )
-async def test_a_schema_has_properties_and_no_empty_list_of_required_ones_which_groq_refuses(
+async def test_a_schema_has_properties_and_names_required_ones_only_beside_them_as_groq_demands(
     parameters: dict[str, Any], described: dict[str, Any]
 ) -> None:
     look = RecordedTool(name="look", description="Looks.", parameters=parameters, url="http://tool/look")

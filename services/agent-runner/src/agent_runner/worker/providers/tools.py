@@ -265,9 +265,12 @@ def _finished(told: ToolCall, outcome: Outcome, found: Mapping[str, Any], error:
 
 
 def _described(tool: RecordedTool) -> dict[str, Any]:
-    """A tool in the form of the language model's API, with its whole schema."""
+    """A tool in the form of the language model's API, with its whole schema.
+
+    But Groq refuses every request with `required` beside no properties, whether names or none are in it.
+    """
     parameters = {"properties": {}, **tool.parameters}
-    if not parameters.get("required"):  # Groq refuses `required` without properties, also an empty list
+    if not (parameters["properties"] and parameters.get("required")):
         parameters.pop("required", None)
     return {
         "type": "function",
