@@ -337,9 +337,8 @@ class Person:
 
     async def hears_line(self, line: NDArray[np.int16], since: float = 0.0) -> None:
         """Wait until it has heard this line, samples at RATE, from this moment of the monotonic clock on."""
-        until = (
-            time.monotonic() + DEADLINE_S
-        )  # the agent tells what was heard before the caller's jitter buffer has played it
+        # The agent tells what was heard before the caller's jitter buffer has played it.
+        until = time.monotonic() + DEADLINE_S
         while (best := max(likeness(self.heard_since(since), line), default=0.0)) < 0.75:
             assert time.monotonic() < until, f"the line was not heard: {best:.2f}"
             await asyncio.sleep(0.2)
