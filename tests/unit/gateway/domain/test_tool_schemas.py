@@ -45,8 +45,6 @@ def faults(schema: dict[str, Any]) -> dict[str, str]:
         ({"$defs": {"a": {"type": "x"}}}, "$defs.a.type", "must be a type"),
         ({**objects(a={}), "required": ["a", "a"]}, "required", "must not hold the same value twice"),
         ({**objects(a={}), "required": ["a", 7]}, "required.1", "must be of type string"),
-        ({**objects(city={}), "required": ["city", "day"]}, "required.1", "names no property"),
-        ({"required": ["day"]}, "required.0", "names no property"),
         ({"$schema": DRAFT_7, **objects(a={"exclusiveMinimum": True})}, "properties.a.exclusiveMinimum", "number"),
         ({"$schema": "https://example.org/own", "type": "objct"}, "type", "must be a type"),
         ({"$schema": 7}, "$schema", "must be of type string"),
@@ -80,9 +78,7 @@ def test_a_fault_is_named_with_its_path_and_what_it_must_be(schema: dict[str, An
         {"$schema": "http://json-schema.org/draft-04/schema#", **objects(a={"minimum": 1, "exclusiveMinimum": True})},
         {"$schema": "https://example.org/own", "$id": "not a URI", **objects()},
         {"$defs": {"node": objects(next={"$ref": "#/$defs/node"})}, **objects(first={"$ref": "#/$defs/node"})},
-        {"required": ["a"], "anyOf": [objects(a={}), objects(a={}, b={})]},
-        {"required": ["a"], "additionalProperties": {"type": "string"}},
-        {"required": ["a_x"], "patternProperties": {"_x$": {}}},
+        {**objects(a={}), "required": ["a", "b"]},  # nothing describes b, which JSON Schema allows
         {"required": []},
     ],
     ids=str,
@@ -121,7 +117,6 @@ def test_a_value_is_not_repeated() -> None:
 
 def test_of_many_faults_the_first_are_named() -> None:
     assert len(faults(objects(**{f"p{n}": n for n in range(300)}))) == MOST_ERRORS
-    assert len(faults({"required": [f"p{n}" for n in range(300)]})) == MOST_ERRORS
 
 
 def test_the_refusal_of_many_tools_with_long_names_stays_short() -> None:
@@ -141,6 +136,13 @@ def deep(levels: int) -> dict[str, Any]:
     return inner
 
 
+def spent_s(schema: dict[str, Any]) -> float:
+    """CPU seconds of a check."""
+    began = time.process_time()
+    schema_errors(schema, "p")
+    return time.process_time() - began
+
+
 WIDE = {"anyOf": [{}] * 1_000}
 MANY_REFS = {"x": deep(MAX_SCHEMA_DEPTH - 3), "allOf": [{"$ref": "#/x" + "/not" * n} for n in range(10)] * 8}
 NAMES_OF_ONE_PART = ["".join(signs) for signs in itertools.product(["~", "~0"], repeat=6)]
@@ -154,10 +156,8 @@ ONE_PART = {"~" * 6: {"pattern": "|".join("a" * 900)}, "allOf": [{"$ref": f"#/{n
 )
 def test_a_schema_within_the_limits_is_checked_in_little_time(schema: dict[str, Any]) -> None:
     assert len(json.dumps(schema)) <= MAX_SCHEMA_BYTES
-    faults({"type": 7})  # makes the meta-schema
-    began = time.process_time()
-    schema_errors(schema, "p")
-    assert time.process_time() - began < 0.1
+    common = objects(**{f"p{n}": {"type": "string"} for n in range(100)})
+    assert spent_s(schema) < 300 * min(spent_s(common) for _ in range(5))
 
 
 KEYWORDS = [
@@ -177,12 +177,5 @@ SCHEMAS = st.recursive(
 
 @given(schema=SCHEMAS)
 def test_what_is_accepted_is_what_another_implementation_of_the_meta_schema_accepts(schema: dict[str, Any]) -> None:
-    open_schema = {
-        **schema,
-        "additionalProperties": schema.get("additionalProperties", True),
-    }  # any name may be required
-    if open_schema["additionalProperties"] is False:
-        del open_schema["additionalProperties"]
-        open_schema["patternProperties"] = {}
     meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
-    assert (not faults(open_schema)) == meta.is_valid(open_schema)  # pyright: ignore[reportUnknownMemberType]
+    assert (not faults(schema)) == meta.is_valid(schema)  # pyright: ignore[reportUnknownMemberType]

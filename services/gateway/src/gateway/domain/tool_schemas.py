@@ -34,8 +34,6 @@ _DRAFTS: Final = {
 _TYPES: Final = "array, boolean, integer, null, number, object, string"
 _CHECKED_PLACE: Final = re.compile(r"#(/(definitions|properties)/[^/]*)?")
 _CHECKED_DEFS: Final = re.compile(r"#/\$defs/[^/]*")  # by the drafts that have them
-_ADDING: Final = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"})
-_OPEN: Final = frozenset({"patternProperties", "additionalProperties", "unevaluatedProperties"})
 
 # JSON Schema's patterns are JavaScript's. Clients also send these forms of Python and Go, which providers take.
 _FOREIGN_FORM: Final = re.compile(r"\(\?(?:[aiLmsux]+\)|(?P<group>P?<)(?![=!])|>)")
@@ -56,8 +54,6 @@ def schema_errors(schema: dict[str, Any], field: str) -> tuple[FieldError, ...]:
             found.setdefault(".".join([field, *path]), _told(error.kind, path))
             if len(found) >= MOST_ERRORS:
                 break
-    if not found:
-        found = {f"{field}.required.{n}": "names no property of `properties`" for n in _unknown_names(schema)}
     named = islice(found.items(), MOST_ERRORS)
     return tuple(FieldError(field=name[:MAX_FIELD_CHARS], message=message) for name, message in named)
 
@@ -110,15 +106,6 @@ def _in_javascript(form: re.Match[str]) -> str:
 
 def _is_anything(_: str) -> bool:
     return True
-
-
-def _unknown_names(schema: dict[str, Any]) -> Iterator[int]:
-    """The entries of `required` that nothing describes. JSON Schema allows them, providers refuse them."""
-    if _ADDING & schema.keys() or any(schema.get(name, False) is not False for name in _OPEN):
-        return
-    for n, name in enumerate(schema.get("required", [])):
-        if name not in schema.get("properties", {}):
-            yield n
 
 
 def _told(kind: jsonschema_rs.ValidationErrorKind, path: list[str]) -> str:
