@@ -22,6 +22,7 @@ from tests.integration.agent_runner.worker_stage import (
     Worker,
     go,
     likeness,
+    resemblance,
     without_pauses,
 )
 from tests.support.servers import LiveKitServer
@@ -192,7 +193,7 @@ async def test_a_protected_first_line_is_heard_whole_and_the_words_into_it_are_a
     (heard, *_), _ = without_pauses(caller.recording)
     ((whole,), _) = without_pauses(await sandbox.voice(line, "Ashley", 1.0))
     assert len(heard) == pytest.approx(len(whole), rel=0.1)  # a busy host's jitter buffer shortens it by some percent
-    assert max(likeness(caller.recording, whole)) > 0.75
+    assert resemblance(caller.recording, whole) > 0.6
 
 
 async def test_words_interrupt_the_opening_line_and_the_model_knows_what_was_heard_of_it(

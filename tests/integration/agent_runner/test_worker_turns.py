@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from agent_runner.link.messages import Stopped, Turn
-from tests.integration.agent_runner.worker_stage import LOUD, Fork, New, Person, Sandbox, go, likeness
+from tests.integration.agent_runner.worker_stage import LOUD, Fork, New, Person, Sandbox, go, resemblance
 from tests.support.servers import LiveKitServer
 
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "
@@ -90,7 +90,7 @@ async def test_an_answering_machine_gets_one_whole_message_and_the_call_ends(
     assert [turn.user_text for turn in turns if turn.user_text] == [greeting]
     assert not any("Sorry" in turn.heard_text for turn in turns)
     message = await sandbox.voice("Please call us back. Goodbye.", "Ashley", 1.0)
-    assert max(likeness(caller.recording, message)) > 0.9
+    assert resemblance(caller.recording, message) > 0.6
 
 
 async def test_an_answering_machines_tone_over_the_agents_message_costs_no_word_of_it(

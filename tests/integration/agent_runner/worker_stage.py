@@ -339,7 +339,7 @@ class Person:
         """Wait until it has heard this line, samples at RATE, from this moment of the monotonic clock on."""
         # The agent tells what was heard before the caller's jitter buffer has played it.
         until = time.monotonic() + DEADLINE_S
-        while (best := max(likeness(self.heard_since(since), line), default=0.0)) < 0.75:
+        while (best := await asyncio.to_thread(resemblance, self.heard_since(since), line)) < 0.6:
             assert time.monotonic() < until, f"the line was not heard: {best:.2f}"
             await asyncio.sleep(0.2)
 
@@ -453,6 +453,35 @@ def likeness(recording: NDArray[np.int16], spoken: NDArray[np.int16]) -> list[fl
         if len(part) == len(line) and part.std() > 0:
             found.append(float(((part - part.mean()) / part.std() * line).mean()))
     return found
+
+
+def resemblance(recording: NDArray[np.int16], line: NDArray[np.int16]) -> float:
+    """How well the line's waveform fits the recording where it fits best; below 0.4: another line, 1.0: the same.
+
+    Each 0.2 s of it may be 0.25 s from its place: the jitter buffer of a busy host leaves sound out, or stretches it.
+    """
+    rate = RATE // 3  # enough for what a voice is recognised by, and cheap
+    size, near, step = rate // 5, rate // 4, rate // 50
+    heard, spoken = (each[: len(each) // 3 * 3].reshape(-1, 3).mean(axis=1) for each in (recording, line))
+    places = [at for at in range(0, len(spoken) - size + 1, size) if rms(spoken[at : at + size]) > LOUD]
+    if len(heard) < size or not places:
+        return 0.0
+    length = 1 << (len(heard) + size).bit_length()
+    spectrum = np.fft.rfft(heard, length)
+    sums = np.concatenate([[0.0], np.cumsum(heard**2)])
+    loud = np.sqrt(np.maximum(sums[size:] - sums[:-size], size))
+    starts = range(-near, len(heard) - size, step)
+    fits = np.zeros(len(starts))
+    for at in places:
+        piece = spoken[at : at + size]
+        product = np.fft.irfft(spectrum * np.conj(np.fft.rfft(piece, length)), length)[: len(loud)]
+        fit = product / (loud * np.linalg.norm(piece))
+        fits += [fit[max(0, start + at - near) : max(0, start + at + near)].max(initial=0.0) for start in starts]
+    return float(fits.max() / len(places))
+
+
+def rms(samples: NDArray[np.float64]) -> float:
+    return float(np.sqrt((samples**2).mean()))
 
 
 def go(livekit: LiveKitServer, session: str, **changes: Any) -> Go:
