@@ -58,7 +58,7 @@ async def test_a_job_of_the_rooms_session_gets_the_worker_that_waits_there(drive
     await drive.shows(lambda state: state.rooms == () and state.busy == 1)
     assert 'agent_starts_total{path="prejoined"} 1.0' in drive.node.metrics()
     await drive.ended(SID)
-    assert not is_alive(pid)
+    await until(lambda: not is_alive(pid))
 
 
 async def test_when_the_waiting_worker_has_died_the_job_gets_another(drive: Driver) -> None:
