@@ -61,7 +61,6 @@ PARAMETERS: Final = [
     '{"type": "object", "properties": []}',
     '{"type": "object", "properties": {"order": {"enum": "x"}}}',
     '{"type": "object", "properties": {"order": {"pattern": "("}}}',
-    '{"type": "object", "properties": {}, "required": ["order"]}',
     '{"type": "object", "$ref": "#"}',
     '{"type": "object", "x": "' + "x" * 5_000 + '"}',
     "[]",
