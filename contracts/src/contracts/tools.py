@@ -34,8 +34,7 @@ _PARAMETERS: Final = (
     f"{MAX_SCHEMA_BYTES} bytes as ASCII JSON (separators `, ` and `: `, other characters as \\uXXXX) and "
     f"{MAX_SCHEMA_DEPTH} levels of objects and lists. Integers have at most 64 bits; other numbers are finite. "
     "A `$ref` points to a schema inside this one, such as `#/$defs/NAME`. The schema must be valid by JSON Schema "
-    "draft 2020-12, or by the draft from 4 on that its `$schema` names; unknown keywords are allowed. `required` names "
-    "properties that the schema describes."
+    "draft 2020-12, or by the draft from 4 on that its `$schema` names; unknown keywords are allowed."
 )
 
 
