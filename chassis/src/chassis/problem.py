@@ -24,16 +24,17 @@ from contracts.errors import (
     INVALID_REQUEST,
     INVALID_SESSION_ID,
     METHOD_NOT_ALLOWED,
+    MOST_FIELDS,
     NOT_FOUND,
     FieldError,
     Problem,
     ProblemType,
     Refused,
+    invalid_fields,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 1  # for a 503 without a retry time
-_MAX_FIELDS: Final = 20
 _MAX_CHARS: Final = 300
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
 _SESSION_IDS: Final = frozenset({"sessionId", "session_id"})
@@ -158,7 +159,7 @@ def _malformed(found: Sequence[Mapping[str, Any]], error: Exception, content_typ
 
 def _invalid(found: Sequence[Mapping[str, Any]], endpoint: Callable[..., object] | None) -> Refused:
     """Name each invalid field in the client's spelling, without its value: the value may be a secret."""
-    found = found[:_MAX_FIELDS]
+    found = found[:MOST_FIELDS]
     near = [_near(e, found, endpoint) for e in found]
     fields = tuple(
         FieldError(field=_name(e["loc"]), message=_shown(_message(e, known)))
@@ -169,7 +170,7 @@ def _invalid(found: Sequence[Mapping[str, Any]], endpoint: Callable[..., object]
         return Refused(INVALID_SESSION_ID, f"{names} is not a valid session id.", errors=fields)
     instead = ", ".join(f"{known} for {f.field}" for f, known in zip(fields, near, strict=True) if known)
     fix = f"{INVALID_REQUEST.fix} Did you mean {instead}?" if instead else None
-    return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", fix=fix, errors=fields)
+    return invalid_fields(fields, fix=fix)
 
 
 def _near(

@@ -10,6 +10,9 @@ Fault = Literal["client", "capacity", "provider", "platform"]
 """Who can fix the problem. client: the caller of the API. capacity: more nodes, or a later retry. provider: a speech or
 language provider. platform: the operator."""
 
+MOST_FIELDS: Final = 20
+"""Limit of the fields that one refusal names."""
+
 _SERVER_ERRORS: Final = 500
 
 
@@ -373,3 +376,9 @@ class Refused(Exception):
         self.errors = errors
         self.retry_after_s = retry_after_s
         self.session_id = session_id
+
+
+def invalid_fields(errors: tuple[FieldError, ...], *, fix: str | None = None) -> Refused:
+    """The refusal that names these fields."""
+    names = ", ".join(error.field for error in errors)
+    return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", fix=fix, errors=errors)

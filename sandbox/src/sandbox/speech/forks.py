@@ -88,17 +88,17 @@ class Forks:
             ours.close()
             raise
         ear = Ear(*await asyncio.open_connection(sock=ours))
+        is_ready = False
         try:
-            async with asyncio.timeout(READY_S):
-                if await ear.hear() is not None:
-                    return ear
-        except TimeoutError:
-            pass
-        except BaseException:
-            await ear.close()
-            raise
-        await ear.close()
-        raise RecogniserFailed("no recogniser started; its error is in the sandbox's log")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(READY_S):
+                    is_ready = await ear.hear() is not None
+        finally:
+            if not is_ready:
+                await ear.close()
+        if not is_ready:
+            raise RecogniserFailed("no recogniser started; its error is in the sandbox's log")
+        return ear
 
     async def close(self) -> None:
         """End the process; recognisers end with their sessions."""

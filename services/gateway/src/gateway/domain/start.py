@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from contracts.api import StartRequest
-from contracts.errors import INVALID_REQUEST, FieldError, Refused
+from contracts.errors import FieldError, invalid_fields
 from contracts.events import Event, SessionRequested
 from contracts.lines import Replaced, lines_in
 from contracts.parsing import parse_event
@@ -65,7 +65,7 @@ def check_recordable(body: StartRequest, now: datetime) -> None:
         FieldError(field=to_camel(name), message="does not survive being written as JSON and read back")
         for name in names
     )
-    raise Refused(INVALID_REQUEST, f"Invalid fields: {', '.join(map(to_camel, names))}.", errors=errors)
+    raise invalid_fields(errors)
 
 
 def _read_back(event: SessionRequested) -> Event | None:

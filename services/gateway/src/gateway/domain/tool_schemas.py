@@ -8,7 +8,6 @@ wait for.
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import islice
 from typing import Any, Final
 
 import jsonschema_rs
@@ -48,14 +47,14 @@ def schema_errors(schema: dict[str, Any], field: str) -> tuple[FieldError, ...]:
     """
     found: dict[str, str] = {}
     draft = _draft(schema)
-    for place, part in _parts(schema, draft):
-        for error in _meta_schema(draft).iter_errors(part):
-            path = [*place, *map(str, error.instance_path)]
-            found.setdefault(".".join([field, *path]), _told(error.kind, path))
-            if len(found) >= MOST_ERRORS:
-                break
-    named = islice(found.items(), MOST_ERRORS)
-    return tuple(FieldError(field=name[:MAX_FIELD_CHARS], message=message) for name, message in named)
+    meta_schema = _meta_schema(draft)
+    faults = ((place, fault) for place, part in _parts(schema, draft) for fault in meta_schema.iter_errors(part))
+    for place, fault in faults:
+        path = [*place, *map(str, fault.instance_path)]
+        found.setdefault(".".join([field, *path]), _told(fault.kind, path))
+        if len(found) >= MOST_ERRORS:
+            break
+    return tuple(FieldError(field=name[:MAX_FIELD_CHARS], message=message) for name, message in found.items())
 
 
 def _parts(schema: dict[str, Any], draft: str) -> Iterator[tuple[list[str], Any]]:

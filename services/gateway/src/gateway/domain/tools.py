@@ -1,14 +1,11 @@
 """What a start's tools may be: their hosts, and the schemas of their parameters."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
-from contracts.errors import INVALID_REQUEST, TOOL_NOT_ALLOWED, FieldError, Refused
+from contracts.errors import MOST_FIELDS, TOOL_NOT_ALLOWED, FieldError, Refused, invalid_fields
 from contracts.tool_hosts import AllowedHost, is_allowed, parse_url
 from contracts.tools import Tool
 from gateway.domain.tool_schemas import schema_errors
-
-_MOST_ERRORS: Final = 20  # as many as other refusals name
 
 
 def check_tools(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None:
@@ -23,9 +20,8 @@ def check_tools(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None
 
 def _check_schemas(tools: Sequence[Tool]) -> None:
     errors = [e for n, tool in enumerate(tools) for e in schema_errors(tool.parameters, f"tools.{n}.parameters")]
-    if errors := errors[:_MOST_ERRORS]:
-        names = ", ".join(error.field for error in errors)
-        raise Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=tuple(errors))
+    if errors:
+        raise invalid_fields(tuple(errors[:MOST_FIELDS]))
 
 
 def _check_hosts(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None:
